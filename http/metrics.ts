@@ -1,0 +1,86 @@
+/**
+ * Counts requests, for `/metrics`.
+ *
+ * @module
+ */
+
+import type { Refusal } from "./auth.ts";
+
+/** Upper bounds in seconds. A greeting takes 20 µs; what takes longer than a second is broken. */
+export const BUCKETS = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1, 1] as const;
+
+const METHODS = new Set(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT"]);
+
+/** Requests of one route, method and status. */
+export interface Series {
+  readonly route: string;
+  readonly method: string;
+  readonly status: number;
+  /** Sum of their durations, in seconds. */
+  sum: number;
+  /** How many took at most `BUCKETS[i]` seconds and more than the bound before; the last place is for all that took longer. */
+  readonly buckets: number[];
+}
+
+/** The counters. */
+export interface Metrics {
+  /** Requests answered so far, and being answered now. */
+  answered: number;
+  inFlight: number;
+  acceptFailures: number;
+  readonly refusals: Record<Refusal, number>;
+  readonly series: readonly Series[];
+  observe(route: string, method: string, status: number, seconds: number): void;
+  unauthorized(reason: Refusal): void;
+}
+
+/** Makes counters that are all at zero. */
+export function createMetrics(): Metrics {
+  const series: Series[] = [];
+  const index = new Map<string, Map<string, Map<number, Series>>>();
+  const refusals: Record<Refusal, number> = { no_credentials: 0, invalid_token: 0 };
+
+  function find(route: string, method: string, status: number): Series {
+    const methods = getOrMake(index, route, () => new Map<string, Map<number, Series>>());
+    const statuses = getOrMake(methods, METHODS.has(method) ? method : "OTHER", () => new Map<number, Series>());
+    return getOrMake(statuses, status, () => {
+      const made = {
+        route,
+        method: METHODS.has(method) ? method : "OTHER",
+        status,
+        sum: 0,
+        buckets: new Array(BUCKETS.length + 1).fill(0),
+      };
+      series.push(made);
+      return made;
+    });
+  }
+
+  const metrics: Metrics = {
+    answered: 0,
+    inFlight: 0,
+    acceptFailures: 0,
+    refusals,
+    series,
+    observe(route, method, status, seconds) {
+      metrics.answered++;
+      const found = find(route, method, status);
+      found.sum += seconds;
+      let bucket = 0;
+      while (bucket < BUCKETS.length && seconds > BUCKETS[bucket]!) bucket++;
+      found.buckets[bucket]!++;
+    },
+    unauthorized(reason) {
+      refusals[reason]++;
+    },
+  };
+  return metrics;
+}
+
+function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  map.set(key, made);
+  return made;
+}

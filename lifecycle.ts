@@ -1,0 +1,185 @@
+/**
+ * Listening, listening again, and stopping without losing what was asked.
+ *
+ * @module
+ */
+
+import type { Log } from "./log.ts";
+
+/** How to listen. */
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 for any free one. */
+  readonly port: number;
+  /** PEM texts; with them HTTPS and HTTP/2 are spoken. */
+  readonly tls: { readonly cert: string; readonly key: string } | null;
+  readonly handler: (request: Request, info: Deno.ServeHandlerInfo) => Response;
+  /** Told of every failure to accept; `first` for the first of an episode. */
+  readonly onAcceptFailure: (error: Error, first: boolean) => void;
+}
+
+/** A service that listens. */
+export interface Listener {
+  readonly host: string;
+  readonly port: number;
+  /** Takes no new connections; resolves when the open ones are closed, which half-open ones never are. */
+  shutdown(): Promise<void>;
+}
+
+/** Between two attempts to listen again. */
+const RETRY_MS = 100;
+/** A failure within this time of the one before belongs to the same episode. */
+const EPISODE_MS = 1000;
+
+/**
+ * Listens, and goes on doing so: where a full descriptor table makes accepting fail, Deno closes the listening socket, and
+ * another one is opened as soon as that is possible. Open connections are served all the while.
+ *
+ * @throws {Deno.errors.AddrInUse} and others, if listening is not possible to begin with.
+ */
+export function listen({ host, port, tls, handler, onAcceptFailure }: ListenOptions): Listener {
+  const servers = new Set<Deno.HttpServer<Deno.NetAddr>>();
+  let stopping = false;
+  let lastFailure = -Infinity;
+
+  function serve(): void {
+    const options = { hostname: host, port, onListen() {} };
+    const server = tls ? Deno.serve({ ...options, ...tls }, handler) : Deno.serve(options, handler);
+    port = server.addr.port;
+    servers.add(server);
+    server.finished.catch(async (error) => {
+      servers.delete(server);
+      if (stopping) return;
+      report(error);
+      await listenAgain();
+    });
+  }
+
+  async function listenAgain(): Promise<void> {
+    while (!stopping) {
+      await sleep(RETRY_MS);
+      if (stopping) return;
+      try {
+        return serve();
+      } catch (error) {
+        report(error as Error);
+      }
+    }
+  }
+
+  function report(error: Error): void {
+    const now = performance.now();
+    onAcceptFailure(error, now - lastFailure > EPISODE_MS);
+    lastFailure = now;
+  }
+
+  serve();
+  return {
+    host,
+    port,
+    async shutdown() {
+      stopping = true;
+      await Promise.all([...servers].map((server) => server.shutdown()));
+    },
+  };
+}
+
+/** How long to wait for what while stopping; the figures are from measurements of lost requests (README, "Stopping"). */
+export interface StopOptions {
+  readonly drainSeconds: number;
+  readonly shutdownSeconds: number;
+  /** Requests answered so far. */
+  readonly answered: () => number;
+  /** Requests being answered now. */
+  readonly inFlight: () => number;
+}
+
+/** How often it is looked whether requests still come. */
+const LOOK_MS = 5;
+/** Without a drain time: serve on, saying `Connection: close`, until nothing has come for this long … */
+const QUIET_BEFORE_MS = 20;
+/** … but no longer than this. */
+const QUIET_BEFORE_AT_MOST_MS = 100;
+/** With nothing in flight and nothing coming for this long, what is still open is half-open or idle. */
+const QUIET_AFTER_MS = 50;
+
+/**
+ * Stops a listener whose answers say `Connection: close` already.
+ *
+ * @returns How many requests were cut because they took too long.
+ */
+export async function stop(listener: Listener, options: StopOptions): Promise<number> {
+  if (options.drainSeconds > 0) await sleep(options.drainSeconds * 1000);
+  else await quiet(QUIET_BEFORE_MS, QUIET_BEFORE_AT_MOST_MS, options);
+  const closed = listener.shutdown().catch(() => {});
+  await Promise.race([closed, quiet(QUIET_AFTER_MS, options.shutdownSeconds * 1000, options)]);
+  return options.inFlight();
+}
+
+/** Resolves once nothing has been asked, and nothing was being answered, for `still` ms; after `limit` ms in any case. */
+async function quiet(still: number, limit: number, { answered, inFlight }: StopOptions): Promise<void> {
+  const start = performance.now();
+  let [since, before] = [start, answered()];
+  while (true) {
+    await sleep(LOOK_MS);
+    const now = performance.now();
+    if (answered() !== before || inFlight() > 0) [since, before] = [now, answered()];
+    if (now - since >= still || now - start >= limit) return;
+  }
+}
+
+/**
+ * Calls `first` at the first signal to stop; a second one ends the process at once, with exit code 128 + its number.
+ *
+ * To be called before listening: signals that nobody listens for do nothing to a process that is PID 1.
+ */
+export function onStopSignal(first: (signal: Deno.Signal) => void): void {
+  const signals: [Deno.Signal, number][] = Deno.build.os === "windows"
+    ? [["SIGINT", 2], ["SIGBREAK", 21]]
+    : [["SIGINT", 2], ["SIGTERM", 15]];
+  let asked = false;
+  for (const [signal, number] of signals) {
+    Deno.addSignalListener(signal, () => {
+      if (asked) Deno.exit(128 + number);
+      asked = true;
+      first(signal);
+    });
+  }
+}
+
+/** What a connection that breaks may throw: that is the client's doing, and no reason to stop. */
+const CONNECTION_ERRORS = [
+  Deno.errors.BadResource,
+  Deno.errors.BrokenPipe,
+  Deno.errors.ConnectionAborted,
+  Deno.errors.ConnectionReset,
+  Deno.errors.Http,
+  Deno.errors.Interrupted,
+  Deno.errors.NotConnected,
+  Deno.errors.UnexpectedEof,
+];
+
+/**
+ * Catches errors that nothing else caught. One of a connection is logged, and that is all; after any other the state of the
+ * process is not known any more: it is logged and `stop` is called, so that whoever supervises the service starts it anew.
+ */
+export function onUncaught(log: Log, stop: (reason: string) => void): void {
+  function handle(error: unknown): void {
+    const text = error instanceof Error ? error.stack ?? error.message : String(error);
+    if (CONNECTION_ERRORS.some((type) => error instanceof type)) return log.warn("a connection broke", { error: text });
+    log.error("an error nobody caught", { error: text });
+    stop("uncaught error");
+  }
+  addEventListener("error", (event) => {
+    event.preventDefault();
+    handle(event.error);
+  });
+  addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    handle(event.reason);
+  });
+}
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

@@ -1,0 +1,182 @@
+/**
+ * The service's log: one line for each event, on standard output.
+ *
+ * Lines are gathered and written together. A reader that has stopped reading never stops the service: what does not fit into
+ * a bounded queue is dropped and counted.
+ *
+ * @module
+ */
+
+/** From the least to the most serious. */
+export const LEVELS = ["debug", "info", "warn", "error"] as const;
+export type Level = typeof LEVELS[number];
+
+export const FORMATS = ["json", "text"] as const;
+export type Format = typeof FORMATS[number];
+
+/** What an event carries besides its message; `undefined` is left out. */
+export type Fields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
+/** Takes events. */
+export interface Log {
+  /** Whether events of this level are written at all. */
+  enabled(level: Level): boolean;
+  log(level: Level, message: string, fields?: Fields): void;
+  info(message: string, fields?: Fields): void;
+  warn(message: string, fields?: Fields): void;
+  error(message: string, fields?: Fields): void;
+  /** Makes text from outside fit for the log: bounded, without control characters, without a key. */
+  clean(text: string): string;
+  /** Tells text that a key is in. */
+  isSecret(text: string): boolean;
+  /** Lines lost so far because nobody took them. */
+  readonly dropped: number;
+  /** Writes what is gathered; resolves when it is written, or after `milliseconds` if nobody takes it. */
+  flush(milliseconds: number): Promise<void>;
+}
+
+/** How a log is made. */
+export interface LogOptions {
+  readonly format: Format;
+  readonly level: Level;
+  /** Colours, in text. */
+  readonly color: boolean;
+  /** Never written, whatever a client sends. */
+  readonly keys: readonly string[];
+  /** Where the lines go: standard output. */
+  readonly output: { write(bytes: Uint8Array): Promise<number> };
+}
+
+/** A line waits at most this long for others. */
+const GATHER_MS = 50;
+/** Written at once when there is this much, in characters: larger batches are not cheaper. */
+const BATCH_LENGTH = 32_768;
+/** More than this, in characters, is not kept: a few thousand lines. */
+const QUEUE_LENGTH = 1_048_576;
+/** After an output failed (its reader is gone, the disk is full), it is tried again after this time. */
+const RETRY_MS = 1000;
+/** Text from outside is cut after this many characters. */
+const FIELD_LENGTH = 256;
+/** In a shorter key's place any text might be hidden: API_KEY=k would hide every path with a k in it. */
+const SECRET_LENGTH = 8;
+
+// deno-lint-ignore no-control-regex
+const UNSAFE = /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g;
+
+/** Makes a log. */
+export function createLog({ format, level, color, keys, output }: LogOptions): Log {
+  const encoder = new TextEncoder();
+  const lowest = LEVELS.indexOf(level);
+  const secrets = keys.filter((key) => key.length >= SECRET_LENGTH);
+  const render = format === "json" ? renderJson : color ? renderColoredText : renderText;
+  let gathered = "";
+  let timer: number | undefined;
+  let writing: Promise<void> | null = null;
+  let dropped = 0;
+  let reported = 0;
+
+  function add(line: string): void {
+    if (gathered.length + line.length > QUEUE_LENGTH) {
+      dropped++;
+      return;
+    }
+    gathered += line;
+    if (writing !== null) return;
+    if (gathered.length >= BATCH_LENGTH) write();
+    else timer ??= setTimeout(write, GATHER_MS);
+  }
+
+  function write(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    writing ??= writeAll().finally(() => {
+      writing = null;
+      if (gathered !== "") timer ??= setTimeout(write, GATHER_MS);
+    });
+  }
+
+  async function writeAll(): Promise<void> {
+    while (gathered !== "") {
+      let bytes = encoder.encode(gathered);
+      gathered = "";
+      while (bytes.length > 0) {
+        try {
+          bytes = bytes.subarray(await output.write(bytes));
+        } catch {
+          await new Promise((resolve) => Deno.unrefTimer(setTimeout(resolve, RETRY_MS)));
+        }
+      }
+      if (dropped > reported) {
+        add(render(now(), "warn", "log lines were dropped: nobody took them", { lines: dropped - reported }));
+        reported = dropped;
+      }
+    }
+  }
+
+  function isSecret(text: string): boolean {
+    return secrets.some((secret) => text.includes(secret));
+  }
+
+  const log: Log = {
+    enabled: (asked) => LEVELS.indexOf(asked) >= lowest,
+    log(asked, message, fields = {}) {
+      if (log.enabled(asked)) add(render(now(), asked, message, fields));
+    },
+    info: (message, fields) => log.log("info", message, fields),
+    warn: (message, fields) => log.log("warn", message, fields),
+    error: (message, fields) => log.log("error", message, fields),
+    clean(text) {
+      if (isSecret(text)) return "[a key]";
+      const cut = text.length > FIELD_LENGTH ? `${text.slice(0, FIELD_LENGTH)}…` : text;
+      return cut.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+    },
+    isSecret,
+    get dropped() {
+      return dropped;
+    },
+    async flush(milliseconds) {
+      if (writing === null && gathered !== "") write();
+      if (writing === null) return;
+      let deadline: number | undefined;
+      await Promise.race([writing, new Promise((resolve) => deadline = setTimeout(resolve, milliseconds))]);
+      clearTimeout(deadline);
+    },
+  };
+  return log;
+}
+
+let lastMillisecond = 0;
+let lastTime = "";
+
+/** ISO 8601 with milliseconds; written once a millisecond. */
+function now(): string {
+  const millisecond = Date.now();
+  if (millisecond !== lastMillisecond) {
+    lastMillisecond = millisecond;
+    lastTime = new Date(millisecond).toISOString();
+  }
+  return lastTime;
+}
+
+function renderJson(time: string, level: Level, message: string, fields: Fields): string {
+  return `${JSON.stringify({ time, level, message, ...fields })}\n`;
+}
+
+function renderText(time: string, level: Level, message: string, fields: Fields): string {
+  let line = `${time} ${level.toUpperCase().padEnd(5)} ${message}`;
+  for (const [name, value] of Object.entries(fields)) {
+    if (value === undefined) continue;
+    const text = String(value);
+    line += ` ${name}=${/^[^\s"=\\]+$/.test(text) ? text : JSON.stringify(text)}`;
+  }
+  return `${line}\n`;
+}
+
+/** SGR codes (ECMA-48) for each level: grey, green, yellow, red. */
+const COLORS: Record<Level, number> = { debug: 90, info: 32, warn: 33, error: 31 };
+
+function renderColoredText(time: string, level: Level, message: string, fields: Fields): string {
+  return renderText(time, level, message, fields)
+    .replace(time, `\x1b[90m${time}\x1b[0m`)
+    .replace(level.toUpperCase(), `\x1b[${COLORS[level]}m${level.toUpperCase()}\x1b[0m`);
+}

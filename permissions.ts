@@ -1,0 +1,23 @@
+/**
+ * The door that closes behind the service once it listens.
+ *
+ * @module
+ */
+
+/**
+ * Gives up, for good, every permission but `net` (listening again after a full descriptor table needs that one).
+ *
+ * From here on nothing in this process can read or write a file, see the environment, start a program, load a library or a
+ * module, or ask the system anything. What was opened before stays open. Where there is no `/proc`, `sys` stays too: the
+ * figures of `/inspect` are asked for with it.
+ *
+ * @throws {Error} If a permission is still there.
+ */
+export function closeTheDoor(): void {
+  for (const name of ["read", "write", "run", "ffi", "env", "sys", "import"] as const) {
+    if (name === "sys" && Deno.build.os !== "linux") continue;
+    // Deno's own types do not know "import" yet.
+    const { state } = Deno.permissions.revokeSync({ name } as Deno.PermissionDescriptor);
+    if (state === "granted") throw new Error(`Cannot give up the permission "${name}": it is still granted`);
+  }
+}
