@@ -45,7 +45,8 @@ export function listen({ host, port, tls, handler, onAcceptFailure }: ListenOpti
   function serve(): void {
     const options = { hostname: host, port, onListen() {} };
     const server = tls ? Deno.serve({ ...options, ...tls }, handler) : Deno.serve(options, handler);
-    port = server.addr.port;
+    // As it was resolved: names cannot be looked up again once the door is closed.
+    ({ hostname: host, port } = server.addr);
     servers.add(server);
     server.finished.catch(async (error) => {
       servers.delete(server);
