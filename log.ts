@@ -70,7 +70,7 @@ export function createLog({ format, level, color, keys, output }: LogOptions): L
   const secrets = keys.filter((key) => key.length >= SECRET_LENGTH);
   const render = format === "json" ? renderJson : color ? renderColoredText : renderText;
   let gathered = "";
-  let timer: number | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let writing: Promise<void> | null = null;
   let dropped = 0;
   let reported = 0;
@@ -137,7 +137,7 @@ export function createLog({ format, level, color, keys, output }: LogOptions): L
     async flush(milliseconds) {
       if (writing === null && gathered !== "") write();
       if (writing === null) return;
-      let deadline: number | undefined;
+      let deadline: ReturnType<typeof setTimeout> | undefined;
       await Promise.race([writing, new Promise((resolve) => deadline = setTimeout(resolve, milliseconds))]);
       clearTimeout(deadline);
     },

@@ -84,7 +84,7 @@ const WINDOW_MS = 1000;
 export function createSampler(system: System): Sampler {
   let latest = system.read();
   let snapshot = compare(latest, latest, system.facts);
-  let timer: number | undefined;
+  let timer: ReturnType<typeof setInterval> | undefined;
   return {
     get snapshot() {
       return snapshot;
