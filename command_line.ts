@@ -10,7 +10,7 @@ import { closestString } from "@std/text/closest-string";
 export const HELP = `konnichiwa - greets, says whether it is healthy, and shows the machine to whoever holds the key
 
 Usage:
-  konnichiwa [serve] [--host H] [--port P]
+  konnichiwa [serve] [--host H] [--port P] [--reuse-port]
   konnichiwa healthcheck [--host H] [--port P]   exit 0 if the service on this host is healthy, else 1
   konnichiwa --help | --version
 
@@ -20,6 +20,7 @@ Flags win over the environment, which wins over a .env file in the working direc
   API_KEY_FILE             a file that holds it instead
   HOST             --host  address to listen on (0.0.0.0)
   PORT             --port  0 to 65535, 0 for a free one (4000)
+  REUSE_PORT               true: share the port with other processes that say so too; also --reuse-port
   TLS_CERT_FILE            PEM file with the certificate: serve HTTPS
   TLS_KEY_FILE             PEM file with its private key
   LOG_FORMAT               text or json (text on a terminal, else json)
@@ -34,6 +35,7 @@ const COMMANDS = ["serve", "healthcheck"] as const;
 const OPTIONS = {
   host: { type: "string" },
   port: { type: "string" },
+  "reuse-port": { type: "boolean" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean" },
 } as const;
@@ -42,7 +44,7 @@ const OPTIONS = {
 export interface CommandLine {
   readonly command: typeof COMMANDS[number] | "help" | "version";
   /** Values of the flags that were given. */
-  readonly flags: { readonly host?: string; readonly port?: string };
+  readonly flags: { readonly host?: string; readonly port?: string; readonly reusePort?: boolean };
   /** One sentence for each mistake. */
   readonly mistakes: readonly string[];
 }
@@ -76,7 +78,7 @@ export function parseCommandLine(args: string[]): CommandLine {
   if (rest.length > 0) mistakes.push(`expected one command, received also ${rest.map(quote).join(" ")}`);
   return {
     command: values.help ? "help" : values.version ? "version" : isCommand(command) ? command : "serve",
-    flags: { host: textOf(values.host), port: textOf(values.port) },
+    flags: { host: textOf(values.host), port: textOf(values.port), reusePort: values["reuse-port"] === true },
     mistakes,
   };
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { quote } from "./command_line.ts";
+import { type CommandLine, quote } from "./command_line.ts";
 import { type Format, FORMATS, type Level, LEVELS } from "./log.ts";
 
 /** Where the service listens. */
@@ -22,6 +22,8 @@ export interface Configuration extends Address {
   readonly keys: readonly string[];
   /** PEM texts. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
+  /** Whether other processes that ask for it too may listen on the same port. */
+  readonly reusePort: boolean;
   readonly logFormat: Format;
   readonly logLevel: Level;
   readonly drainSeconds: number;
@@ -30,7 +32,7 @@ export interface Configuration extends Address {
 
 /** Where settings are read from; the real ones are `systemSources`. */
 export interface Sources {
-  readonly flags: { readonly host?: string; readonly port?: string };
+  readonly flags: CommandLine["flags"];
   /** @throws {Error} If the value is no text. */
   env(name: string): string | undefined;
   /** @throws {Error} If the file cannot be read. */
@@ -88,6 +90,7 @@ export async function readConfiguration(sources: Sources): Promise<Configuration
     ...address,
     keys: reader.keys(),
     tls: await reader.tls(),
+    reusePort: sources.flags.reusePort || reader.choice("REUSE_PORT", ["true", "false"], "false") === "true",
     logFormat: reader.choice("LOG_FORMAT", FORMATS, sources.isTerminal ? "text" : "json"),
     logLevel: reader.choice("LOG_LEVEL", LEVELS, "info"),
     drainSeconds: reader.seconds("DRAIN_SECONDS", 0),

@@ -13,6 +13,8 @@ export interface ListenOptions {
   readonly port: number;
   /** PEM texts; with them HTTPS and HTTP/2 are spoken. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
+  /** Whether other processes that ask for it too may listen on the same port: the kernel spreads connections over them. */
+  readonly reusePort: boolean;
   readonly handler: (request: Request, info: Deno.ServeHandlerInfo) => Response;
   /** Told of every failure to accept; `first` for the first of an episode. */
   readonly onAcceptFailure: (error: Error, first: boolean) => void;
@@ -37,13 +39,13 @@ const EPISODE_MS = 1000;
  *
  * @throws {Deno.errors.AddrInUse} and others, if listening is not possible to begin with.
  */
-export function listen({ host, port, tls, handler, onAcceptFailure }: ListenOptions): Listener {
+export function listen({ host, port, tls, reusePort, handler, onAcceptFailure }: ListenOptions): Listener {
   const servers = new Set<Deno.HttpServer<Deno.NetAddr>>();
   let stopping = false;
   let lastFailure = -Infinity;
 
   function serve(): void {
-    const options = { hostname: host, port, onListen() {} };
+    const options = { hostname: host, port, reusePort, onListen() {} };
     const server = tls ? Deno.serve({ ...options, ...tls }, handler) : Deno.serve(options, handler);
     // As it was resolved: names cannot be looked up again once the door is closed.
     ({ hostname: host, port } = server.addr);

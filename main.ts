@@ -36,7 +36,7 @@ export async function main(args: string[], table: readonly Route[] = routes): Pr
 }
 
 async function serve(configuration: Configuration, table: readonly Route[]): Promise<number> {
-  const { keys, host, port, tls, drainSeconds, shutdownSeconds } = configuration;
+  const { keys, host, port, tls, reusePort, drainSeconds, shutdownSeconds } = configuration;
   const log = createLog({
     keys,
     format: configuration.logFormat,
@@ -68,6 +68,7 @@ async function serve(configuration: Configuration, table: readonly Route[]): Pro
       host,
       port,
       tls,
+      reusePort,
       handler: createRouter(table, context),
       onAcceptFailure(error, first) {
         metrics.acceptFailures++;
