@@ -135,19 +135,24 @@ async function quiet(still: number, limit: number, { answered, inFlight }: StopO
  * Calls `first` at the first signal to stop; a second one ends the process at once, with exit code 128 + its number.
  *
  * To be called before listening: signals that nobody listens for do nothing to a process that is PID 1.
+ *
+ * @returns Takes the listeners away; while they are there, the process does not end by itself.
  */
-export function onStopSignal(first: (signal: Deno.Signal) => void): void {
+export function onStopSignal(first: (signal: Deno.Signal) => void): () => void {
   const signals: [Deno.Signal, number][] = Deno.build.os === "windows"
     ? [["SIGINT", 2], ["SIGBREAK", 21]]
     : [["SIGINT", 2], ["SIGTERM", 15]];
   let asked = false;
-  for (const [signal, number] of signals) {
-    Deno.addSignalListener(signal, () => {
+  const listeners = signals.map(([signal, number]) => {
+    const listener = () => {
       if (asked) Deno.exit(128 + number);
       asked = true;
       first(signal);
-    });
-  }
+    };
+    Deno.addSignalListener(signal, listener);
+    return () => Deno.removeSignalListener(signal, listener);
+  });
+  return () => listeners.forEach((remove) => remove());
 }
 
 /** What a connection that breaks may throw: that is the client's doing, and no reason to stop. */
