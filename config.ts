@@ -114,6 +114,7 @@ export async function readAddress(sources: Sources): Promise<Address> {
 
 async function createReader({ flags, env, readTextFile }: Sources) {
   const mistakes: string[] = [];
+  const unreadable = new Set<string>();
   let badFlag = false;
   const file = await readDotenv();
 
@@ -126,6 +127,7 @@ async function createReader({ flags, env, readTextFile }: Sources) {
       value = env(name);
     } catch {
       mistakes.push(`${name} is not text in UTF-8`);
+      unreadable.add(name);
     }
     if (value) return { value, name };
     return file[name] ? { value: file[name], name: `${name} in .env` } : null;
@@ -185,7 +187,9 @@ async function createReader({ flags, env, readTextFile }: Sources) {
         return [];
       }
       if (!direct && !path) {
-        mistakes.push("API_KEY is not set, expected a key, or API_KEY_FILE with a file that holds it");
+        if (!unreadable.has("API_KEY") && !unreadable.has("API_KEY_FILE")) {
+          mistakes.push("API_KEY is not set, expected a key, or API_KEY_FILE with a file that holds it");
+        }
         return [];
       }
       const name = direct ? direct.name : `${path!.name}, ${quote(path!.value)}`;

@@ -20,6 +20,7 @@ import { createSampler, openSystem } from "./system/sampler.ts";
 /** Does what the command line says; resolves to the exit code. */
 export async function main(args: string[], table: readonly Route[] = routes): Promise<number> {
   const { command, flags, mistakes } = parseCommandLine(args);
+  // Without knowing what is asked for, there is no telling whether the rest is right.
   if (mistakes.length > 0) return fail(2, mistakes);
   if (command === "help") return print(HELP);
   if (command === "version") return print(`konnichiwa ${manifest.version}\n`);
