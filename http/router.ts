@@ -58,7 +58,12 @@ export function createRouter(
         response = answer(request, method, path, route, context);
       } catch (error) {
         response = INTERNAL_SERVER_ERROR.clone();
-        log.error("a handler failed", { request_id: requestId, method, path: log.clean(path), error: describe(error) });
+        log.error("a handler failed", {
+          request_id: requestId,
+          method: log.clean(method),
+          path: log.clean(path),
+          error: describe(error),
+        });
       }
     }
 
