@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { KeyObject } from "node:crypto";
 import { type CommandLine, quote } from "./command_line.ts";
 import { type Format, FORMATS, type Level, LEVELS } from "./log.ts";
 
@@ -221,11 +222,24 @@ async function createReader({ flags, env, readTextFile }: Sources) {
       const key = read(keyFile.name, keyFile.value);
       if (cert === null || key === null) return null;
       const { X509Certificate, createPrivateKey } = await import("node:crypto");
-      const certificate = attempt(() => new X509Certificate(cert));
-      const privateKey = attempt(() => createPrivateKey(key));
-      if (!certificate) mistakes.push(`${certFile.name} is ${quote(certFile.value)}, expected a certificate in PEM`);
+      // A file may hold a chain, each part of which is sent; and a key file what `openssl ecparam` writes before the key.
+      const chain = cert.match(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g) ?? [""];
+      const certificates = chain.map((part) => attempt(() => new X509Certificate(part)));
+      const [certificate] = certificates;
+      const keyPart = /-----BEGIN ((?:RSA |EC )?PRIVATE KEY)-----[^]*?-----END \1-----/.exec(key)?.[0] ?? "";
+      const privateKey = attempt(() => createPrivateKey(keyPart));
+      if (certificates.includes(null)) {
+        mistakes.push(`${certFile.name} is ${quote(certFile.value)}, expected a certificate in PEM`);
+      }
       if (!privateKey) {
         mistakes.push(`${keyFile.name} is ${quote(keyFile.value)}, expected a private key in PEM, not encrypted`);
+      } else if (!isUsable(privateKey)) {
+        mistakes.push(
+          `${keyFile.name} is ${
+            quote(keyFile.value)
+          }, expected a key of RSA with 2048 bits or more, of P-256, P-384, P-521 or Ed25519`,
+        );
+        return null;
       }
       if (certificate && privateKey && !certificate.checkPrivateKey(privateKey)) {
         mistakes.push(
@@ -259,6 +273,14 @@ async function createReader({ flags, env, readTextFile }: Sources) {
       if (mistakes.length > 0) throw new ConfigurationError([...new Set(mistakes)], badFlag ? 2 : 78);
     },
   };
+}
+
+/** Whether TLS can be spoken with it; the runtime would say so only when it listens, as if the address were bad. */
+function isUsable({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolean {
+  const { modulusLength = 0, namedCurve = "" } = asymmetricKeyDetails ?? {};
+  if (asymmetricKeyType === "rsa") return modulusLength >= 2048;
+  if (asymmetricKeyType === "ec") return ["prime256v1", "secp384r1", "secp521r1"].includes(namedCurve);
+  return asymmetricKeyType === "ed25519";
 }
 
 function attempt<T>(make: () => T): T | null {

@@ -16,7 +16,7 @@ export interface ListenOptions {
   /** Whether other processes that ask for it too may listen on the same port: the kernel spreads connections over them. */
   readonly reusePort: boolean;
   readonly handler: (request: Request, info: Deno.ServeHandlerInfo) => Response;
-  /** Told of every failure to accept; `first` for the first of an episode. */
+  /** Told when accepting has failed; `first` for the first time in an episode, which ends when descriptors are free again. */
   readonly onAcceptFailure: (error: Error, first: boolean) => void;
 }
 
@@ -28,21 +28,21 @@ export interface Listener {
   shutdown(): Promise<void>;
 }
 
-/** Between two attempts to listen again. */
-const RETRY_MS = 100;
-/** A failure within this time of the one before belongs to the same episode. */
-const EPISODE_MS = 1000;
+/** How often it is looked whether the service still listens. */
+const WATCH_MS = 250;
 
 /**
  * Listens, and goes on doing so: where a full descriptor table makes accepting fail, Deno closes the listening socket, and
  * another one is opened as soon as that is possible. Open connections are served all the while.
  *
+ * Deno tells of the failure (`server.finished`) only when the last connection of that server is closed, which may be never.
+ * So the kernel is asked: as long as the service listens, another socket is refused the address.
+ *
  * @throws {Deno.errors.AddrInUse} and others, if listening is not possible to begin with.
  */
 export function listen({ host, port, tls, reusePort, handler, onAcceptFailure }: ListenOptions): Listener {
   const servers = new Set<Deno.HttpServer<Deno.NetAddr>>();
-  let stopping = false;
-  let lastFailure = -Infinity;
+  let failing = false;
 
   function serve(): void {
     const options = { hostname: host, port, reusePort, onListen() {} };
@@ -50,41 +50,71 @@ export function listen({ host, port, tls, reusePort, handler, onAcceptFailure }:
     // As it was resolved: names cannot be looked up again once the door is closed.
     ({ hostname: host, port } = server.addr);
     servers.add(server);
-    server.finished.catch(async (error) => {
-      servers.delete(server);
-      if (stopping) return;
-      report(error);
-      await listenAgain();
-    });
+    server.finished.catch(() => {}).finally(() => servers.delete(server));
   }
 
-  async function listenAgain(): Promise<void> {
-    while (!stopping) {
-      await sleep(RETRY_MS);
-      if (stopping) return;
-      try {
-        return serve();
-      } catch (error) {
-        report(error as Error);
-      }
+  function watch(): void {
+    const error = tryAddress(host, port);
+    if (error instanceof Deno.errors.AddrInUse) {
+      // To be told so takes a descriptor: there are free ones, and the episode is over. On a shared port it may be another
+      // process that listens, and a second socket of ours does no harm.
+      if (failing && reusePort) serve();
+      failing = false;
+    } else {
+      const again = error === null;
+      if (again || !failing) onAcceptFailure(error ?? new Error("the listening socket was closed"), !failing);
+      failing = true;
+      if (again) serve();
     }
   }
 
-  function report(error: Error): void {
-    const now = performance.now();
-    onAcceptFailure(error, now - lastFailure > EPISODE_MS);
-    lastFailure = now;
-  }
-
   serve();
+  const trim = openTrim();
+  const trimTimer = setInterval(trim, TRIM_MS);
+  const timer = setInterval(() => {
+    try {
+      watch();
+    } catch { /* descriptors ran out again in between: next time */ }
+  }, WATCH_MS);
   return {
     host,
     port,
     async shutdown() {
-      stopping = true;
+      clearInterval(timer);
+      clearInterval(trimTimer);
       await Promise.all([...servers].map((server) => server.shutdown()));
     },
   };
+}
+
+/** How often freed memory is given back: 1 ms of work, and up to 12 ms while 5,000 connections are open. */
+const TRIM_MS = 5000;
+
+/**
+ * Opens malloc_trim(3), which gives memory that connections have left back to the system.
+ *
+ * By itself glibc keeps it, in pieces that the next connections do not all fit into. Measured: of 5,000 slow connections the
+ * second wave took 1.3 times the memory of the first, the fourth 1.4 times, and closing them gave nothing back; with this the
+ * second takes 1.02 times that of the first, and all but 3 MB comes back. Does nothing where there is no glibc.
+ */
+function openTrim(): () => void {
+  if (Deno.build.os !== "linux") return () => {};
+  try {
+    const { symbols } = Deno.dlopen("libc.so.6", { malloc_trim: { parameters: ["usize"], result: "i32" } });
+    return () => void symbols.malloc_trim(0n);
+  } catch {
+    return () => {};
+  }
+}
+
+/** Why a socket cannot listen there; `null` if it can. */
+function tryAddress(hostname: string, port: number): Error | null {
+  try {
+    Deno.listen({ hostname, port }).close();
+    return null;
+  } catch (error) {
+    return error as Error;
+  }
 }
 
 /** How long to wait for what while stopping; the figures are from measurements of lost requests (README, "Stopping"). */

@@ -26,9 +26,10 @@ export type Authenticate = (request: Request) => Refusal | null;
  */
 export function createAuthenticator(keys: readonly string[]): Authenticate {
   const length = Math.max(...keys.map((key) => key.length));
-  const codes = keys.map((key) =>
-    Uint16Array.from({ length }, (_, place) => place < key.length ? key.charCodeAt(place) : 0)
-  );
+  const expected = keys.map((key) => ({
+    length: key.length,
+    codes: Uint16Array.from({ length }, (_, place) => place < key.length ? key.charCodeAt(place) : 0),
+  }));
   const given = new Uint16Array(length);
 
   return (request) => {
@@ -36,9 +37,9 @@ export function createAuthenticator(keys: readonly string[]): Authenticate {
     if (token === null) return "no_credentials";
     for (let place = 0; place < length; place++) given[place] = place < token.length ? token.charCodeAt(place) : 0;
     let matches = 0;
-    for (const key of codes) {
-      let difference = token.length > length ? 1 : 0;
-      for (let place = 0; place < length; place++) difference |= key[place]! ^ given[place]!;
+    for (const key of expected) {
+      let difference = token.length ^ key.length;
+      for (let place = 0; place < length; place++) difference |= key.codes[place]! ^ given[place]!;
       matches |= Number(difference === 0);
     }
     return matches === 1 ? null : "invalid_token";

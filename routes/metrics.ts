@@ -58,14 +58,20 @@ function requests({ series, inFlight, refusals }: Metrics): string {
     );
 }
 
-function service({ metrics, log, draining, service: { version, deno, v8 } }: Context): string {
+function service({ metrics, log, draining, sampler, service: { version, deno, v8 } }: Context): string {
+  const { pid } = sampler.snapshot.facts;
   return family("konnichiwa_accept_failures_total", "counter", "Times that the service had to listen again.", [
     {},
     metrics.acceptFailures,
   ]) +
     family("konnichiwa_log_lines_dropped_total", "counter", "Log lines that nobody took.", [{}, log.dropped]) +
     family("konnichiwa_draining", "gauge", "1 from the moment the service was told to stop.", [{}, Number(draining)]) +
-    family("konnichiwa_build_info", "gauge", "What runs, in its labels.", [{ version, deno, v8 }, 1]);
+    family("konnichiwa_build_info", "gauge", "What runs, and which of several processes on one port this is.", [{
+      version,
+      deno,
+      v8,
+      pid,
+    }, 1]);
 }
 
 function system({ sampler: { snapshot } }: Context): string {

@@ -42,11 +42,14 @@ export interface RunningService extends AsyncDisposable {
 /** How a process ended, and what it had written. */
 export interface Ended {
   readonly code: number;
+  /** The signal that ended it; `null` where it ended by itself, with 128 + n too. */
+  readonly signal: Deno.Signal | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-const root = new URL("..", import.meta.url).pathname;
+// As a path: in a URL a blank in the name of a folder is written as %20.
+const root = decodeURIComponent(new URL("..", import.meta.url).pathname);
 
 /** Runs the service from source. */
 export const FROM_SOURCE: readonly string[] = [
@@ -90,11 +93,11 @@ function spawn(
 export async function run(options: StartOptions): Promise<Ended> {
   const { process, cwd } = spawn(options);
   const deadline = setTimeout(() => process.kill("SIGKILL"), 10_000);
-  const { code, stdout, stderr } = await process.output();
+  const { code, signal, stdout, stderr } = await process.output();
   clearTimeout(deadline);
   if (options.cwd === undefined) await Deno.remove(cwd, { recursive: true });
   const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  return { code, signal, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
 /**
@@ -111,13 +114,15 @@ export async function start(options: StartOptions = {}): Promise<RunningService>
     waiting.forEach((look) => look());
   });
   const stderr = new Response(process.stderr).text();
-  const ended = Promise.all([process.status, stdout, stderr]).then(async ([{ code }, stdout, stderr]) => {
+  const ended = Promise.all([process.status, stdout, stderr]).then(async ([{ code, signal }, stdout, stderr]) => {
     if (options.cwd === undefined) await Deno.remove(cwd, { recursive: true });
-    waiting.forEach((look) => look());
-    return { code, stdout, stderr };
+    return { code, signal, stdout, stderr };
   });
   let over: Ended | null = null;
-  ended.then((end) => over = end);
+  ended.then((end) => {
+    over = end;
+    waiting.forEach((look) => look());
+  });
 
   function line(wanted: (line: string) => boolean, milliseconds = 10_000): Promise<string> {
     return new Promise((resolve, reject) => {
@@ -142,7 +147,12 @@ export async function start(options: StartOptions = {}): Promise<RunningService>
     });
   }
 
-  const address = /https?:\/\/[^" ]+:\d+/.exec(await line((text) => text.includes("listening")))![0];
+  const listening = await line((text) => text.includes("listening")).catch(async (error) => {
+    if (!over) process.kill("SIGKILL");
+    await ended;
+    throw error;
+  });
+  const address = /https?:\/\/[^" ]+:\d+/.exec(listening)![0];
   const origin = address.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]");
   const { hostname, port } = new URL(origin);
 
