@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import manifest from "../deno.json" with { type: "json" };
 import { HELP } from "../command_line.ts";
-import { type Ended, KEY, run, start, type StartOptions } from "./service.ts";
+import { type Ended, FROM_SOURCE, KEY, run, start, type StartOptions } from "./service.ts";
 
 /** Runs `act` in a new folder with these files; a value of `null` makes a folder. */
 async function inFolder<T>(
@@ -174,19 +174,17 @@ for (const [what, options, files, code, ...lines] of WRONG) {
     inFolder(files, async (cwd) => assertRefused(await run({ ...options, cwd }), code, lines)));
 }
 
-Deno.test({
-  name: "starting it with a .env or a key file that it may not read is one line and exit 78" +
-    (Deno.uid() === 0 ? " (skipped: root may read everything)" : ""),
-  ignore: Deno.uid() === 0,
-  fn: () =>
-    inFolder({ ".env": "PORT=0\n", key: "s3cret" }, async (cwd) => {
-      await Deno.chmod(`${cwd}/key`, 0);
-      const env = { ...NO_KEY, API_KEY_FILE: "key" };
-      assertRefused(await run({ cwd, env }), 78, [/API_KEY_FILE is "key".*Permission denied/]);
-      await Deno.chmod(`${cwd}/.env`, 0);
-      assertRefused(await run({ cwd }), 78, [/\.env cannot be read: Permission denied/]);
-    }),
-});
+Deno.test("starting it with a .env or a key file that it may not read is one line and exit 78", () =>
+  inFolder({ ".env": "PORT=0\n", key: "s3cret" }, async (cwd) => {
+    // Root may read everything, unless it is started without the capability to (capabilities(7)).
+    const lesser = Deno.uid() === 0 ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] : [];
+    const command = [...lesser, ...FROM_SOURCE];
+    await Deno.chmod(`${cwd}/key`, 0);
+    const env = { ...NO_KEY, API_KEY_FILE: "key" };
+    assertRefused(await run({ command, cwd, env }), 78, [/API_KEY_FILE is "key".*Permission denied/]);
+    await Deno.chmod(`${cwd}/.env`, 0);
+    assertRefused(await run({ command, cwd }), 78, [/\.env cannot be read: Permission denied/]);
+  }));
 
 Deno.test("starting it with a .env or a key file that not even root can read is one line and exit 78", () =>
   inFolder({}, async (cwd) => {
