@@ -15,7 +15,7 @@ export interface ListenOptions {
   readonly tls: { readonly cert: string; readonly key: string } | null;
   /** Whether other processes that ask for it too may listen on the same port: the kernel spreads connections over them. */
   readonly reusePort: boolean;
-  readonly handler: (request: Request, info: Deno.ServeHandlerInfo) => Response;
+  readonly handler: (request: Request, info: Deno.ServeHandlerInfo) => Response | Promise<Response>;
   /** Told when accepting has failed; `first` for the first time in an episode, which ends when descriptors are free again. */
   readonly onAcceptFailure: (error: Error, first: boolean) => void;
 }
@@ -29,7 +29,7 @@ export interface Listener {
 }
 
 /** How often it is looked whether the service still listens. */
-const WATCH_MS = 250;
+const WATCH_MS = 500;
 
 /**
  * Listens, and goes on doing so: where a full descriptor table makes accepting fail, Deno closes the listening socket, and
@@ -69,8 +69,6 @@ export function listen({ host, port, tls, reusePort, handler, onAcceptFailure }:
   }
 
   serve();
-  const trim = openTrim();
-  const trimTimer = setInterval(trim, TRIM_MS);
   const timer = setInterval(() => {
     try {
       watch();
@@ -81,30 +79,9 @@ export function listen({ host, port, tls, reusePort, handler, onAcceptFailure }:
     port,
     async shutdown() {
       clearInterval(timer);
-      clearInterval(trimTimer);
       await Promise.all([...servers].map((server) => server.shutdown()));
     },
   };
-}
-
-/** How often freed memory is given back: 1 ms of work, and up to 12 ms while 5,000 connections are open. */
-const TRIM_MS = 5000;
-
-/**
- * Opens malloc_trim(3), which gives memory that connections have left back to the system.
- *
- * By itself glibc keeps it, in pieces that the next connections do not all fit into. Measured: of 5,000 slow connections the
- * second wave took 1.3 times the memory of the first, the fourth 1.4 times, and closing them gave nothing back; with this the
- * second takes 1.02 times that of the first, and all but 3 MB comes back. Does nothing where there is no glibc.
- */
-function openTrim(): () => void {
-  if (Deno.build.os !== "linux") return () => {};
-  try {
-    const { symbols } = Deno.dlopen("libc.so.6", { malloc_trim: { parameters: ["usize"], result: "i32" } });
-    return () => void symbols.malloc_trim(0n);
-  } catch {
-    return () => {};
-  }
 }
 
 /** Why a socket cannot listen there; `null` if it can. */

@@ -15,6 +15,7 @@ import { listen, type Listener, onStopSignal, onUncaught, stop } from "./lifecyc
 import { createLog } from "./log.ts";
 import { closeTheDoor } from "./permissions.ts";
 import { routes } from "./routes/mod.ts";
+import { openTrim } from "./system/memory.ts";
 import { createSampler, openSystem } from "./system/sampler.ts";
 
 /** Does what the command line says; resolves to the exit code. */
@@ -51,6 +52,7 @@ async function serve(configuration: Configuration, table: readonly Route[]): Pro
 
   // Open what is measured.
   const sampler = createSampler(await openSystem(log.warn));
+  openTrim(sampler);
 
   // Listen.
   const metrics = createMetrics();
