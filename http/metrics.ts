@@ -37,23 +37,17 @@ export interface Metrics {
 /** Makes counters that are all at zero. */
 export function createMetrics(): Metrics {
   const series: Series[] = [];
-  const index = new Map<string, Map<string, Map<number, Series>>>();
   const refusals: Record<Refusal, number> = { no_credentials: 0, invalid_token: 0 };
 
+  /** There are a handful, a hundred at most: looking through them takes less than maps of maps. */
   function find(route: string, method: string, status: number): Series {
-    const methods = getOrMake(index, route, () => new Map<string, Map<number, Series>>());
-    const statuses = getOrMake(methods, METHODS.has(method) ? method : "OTHER", () => new Map<number, Series>());
-    return getOrMake(statuses, status, () => {
-      const made = {
-        route,
-        method: METHODS.has(method) ? method : "OTHER",
-        status,
-        sum: 0,
-        buckets: new Array(BUCKETS.length + 1).fill(0),
-      };
-      series.push(made);
-      return made;
-    });
+    for (const one of series) {
+      if (one.status === status && one.route === route && one.method === method) return one;
+    }
+    if (method !== "OTHER" && !METHODS.has(method)) return find(route, "OTHER", status);
+    const made = { route, method, status, sum: 0, buckets: new Array(BUCKETS.length + 1).fill(0) };
+    series.push(made);
+    return made;
   }
 
   const metrics: Metrics = {
@@ -75,12 +69,4 @@ export function createMetrics(): Metrics {
     },
   };
   return metrics;
-}
-
-function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  const found = map.get(key);
-  if (found !== undefined) return found;
-  const made = make();
-  map.set(key, made);
-  return made;
 }

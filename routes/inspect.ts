@@ -10,16 +10,17 @@ const HEADERS = {
   "X-Content-Type-Options": "nosniff",
 };
 
-const rendered = new WeakMap<Snapshot, string>();
+let latest: { snapshot: Snapshot; rest: string; now: number; response: Response } | undefined;
 
-/** `GET /inspect`: the machine, this process and its control group. All but `now` is written once a second. */
+/** `GET /inspect`: the machine, this process and its control group. All but `now` is written once a second, `now` once a millisecond. */
 export const inspect: Handler = (_request, { sampler: { snapshot }, service }) => {
-  let rest = rendered.get(snapshot);
-  if (rest === undefined) {
-    rest = JSON.stringify(describe(snapshot, service)).slice(1);
-    rendered.set(snapshot, rest);
+  const now = Date.now();
+  if (latest?.snapshot !== snapshot || latest.now !== now) {
+    const rest = latest?.snapshot === snapshot ? latest.rest : JSON.stringify(describe(snapshot, service)).slice(1);
+    const response = new Response(`{"now":"${new Date(now).toISOString()}",${rest}`, { headers: HEADERS });
+    latest = { snapshot, rest, now, response };
   }
-  return new Response(`{"now":"${new Date().toISOString()}",${rest}`, { headers: HEADERS });
+  return latest.response.clone();
 };
 
 /** Everything but `now`, in the shape that the contract fixes. */

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { numberAfter } from "./host.ts";
 import { openProbe, type Probe, type Report } from "./probe.ts";
 
 /** One reading; `null` in place of a controller's figures where the process is in that controller's root group. */
@@ -121,7 +122,7 @@ function openMemory(group: OpenGroup): Probe<GroupMemory> | null {
     : ["memory.max", "memory.current", "inactive_file"];
   const limit = group.probe(limitFile, parseMemoryLimit);
   const usage = group.probe(usageFile, parseCount);
-  const inactive = group.probe("memory.stat", (text) => parseStatistic(text, cache));
+  const inactive = group.probe("memory.stat", (text) => numberAfter(text, cache));
   return () => {
     const [total, unused] = [usage(), inactive()];
     const used = total === null || unused === null ? null : Math.max(0, total - unused);
@@ -176,26 +177,20 @@ export function parseQuota(text: string): Limit | null {
 
 /** Parses `cpu.stat` of version 2. */
 export function parseCpuStatistics(text: string): { used: number; periods: GroupCpu["periods"] } | null {
-  const microseconds = parseStatistic(text, "usage_usec");
+  const microseconds = numberAfter(text, "usage_usec");
   return microseconds === null ? null : { used: microseconds / 1e6, periods: parsePeriods(text) };
 }
 
 /** Parses `nr_periods` and `nr_throttled` of `cpu.stat`; they are there only with the controller on. */
 export function parsePeriods(text: string): GroupCpu["periods"] {
-  const total = parseStatistic(text, "nr_periods");
-  const throttled = parseStatistic(text, "nr_throttled");
+  const total = numberAfter(text, "nr_periods");
+  const throttled = numberAfter(text, "nr_throttled");
   return total === null || throttled === null ? null : { total, throttled };
 }
 
 /** Parses a file that is one whole number. */
 export function parseCount(text: string): number | null {
   return /^\d+\n$/.test(text) ? Number(text) : null;
-}
-
-/** Finds a line `name 123`. */
-export function parseStatistic(text: string, name: string): number | null {
-  const match = new RegExp(`^${name} (\\d+)$`, "m").exec(text);
-  return match ? Number(match[1]) : null;
 }
 
 function exists(path: string): boolean {

@@ -50,13 +50,8 @@ export function openProbe<T>(path: string, parse: (text: string) => T | null, re
 
 function readFromStart(file: Deno.FsFile): string {
   file.seekSync(0, Deno.SeekMode.Start);
-  let length = 0;
-  while (length < buffer.length) {
-    const read = file.readSync(buffer.subarray(length));
-    if (read === null || read === 0) break;
-    length += read;
-  }
-  return decoder.decode(buffer.subarray(0, length));
+  // One read: the kernel writes such a file at once, as far as the buffer goes.
+  return decoder.decode(buffer.subarray(0, file.readSync(buffer) ?? 0));
 }
 
 function messageOf(error: unknown): string {

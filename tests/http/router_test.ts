@@ -20,7 +20,8 @@ function setUp(level: "debug" | "info" | "error" = "error") {
   const { context, lines } = fakeContext(level);
   const router = createRouter(ROUTES, context);
   const ask = (method: string, url: string, headers?: Record<string, string>) =>
-    router(fakeRequest(method, url, headers), INFO);
+    // These handlers await nothing.
+    router(fakeRequest(method, url, headers), INFO) as Response;
   return { context, lines, ask };
 }
 

@@ -8,8 +8,8 @@ import {
   parseMemoryLimit,
   parsePeriods,
   parseQuota,
-  parseStatistic,
 } from "../../system/control_group.ts";
+import { numberAfter } from "../../system/host.ts";
 import { recorded, type Tree, withTree } from "../fixtures/tree.ts";
 
 // Probes keep their files open for as long as the process lives.
@@ -205,9 +205,9 @@ Deno.test("parsePeriods() wants both counters", () => {
   assertEquals(parsePeriods("nr_periods 13\n"), null);
 });
 
-Deno.test("parseCount() and parseStatistic() take whole numbers only", () => {
+Deno.test("parseCount() and numberAfter() take whole numbers only", () => {
   assertEquals(parseCount("12\n"), 12);
   for (const text of ["", "\n", "12", "12a\n", "1e3\n", "-1\n"]) assertEquals(parseCount(text), null, text);
-  assertEquals(parseStatistic("total_inactive_file 1\ninactive_file 2\n", "inactive_file"), 2);
-  assertEquals(parseStatistic("inactive_file x\n", "inactive_file"), null);
+  assertEquals(numberAfter("total_inactive_file 1\ninactive_file 2\n", "inactive_file"), 2);
+  assertEquals(numberAfter("inactive_file x\n", "inactive_file"), null);
 });
