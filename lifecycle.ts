@@ -24,13 +24,13 @@ export interface ListenOptions {
 export interface Listener {
   readonly host: string;
   readonly port: number;
+  /** Looks whether the service still listens, and has it listen again if not. Takes 0.3 ms; to be called about once a second. */
+  watch(): void;
   /** Takes no new connections; resolves when the open ones are closed, which half-open ones never are. */
   shutdown(): Promise<void>;
 }
 
-/** How often it is looked whether the service still listens: a look costs 0.3 ms, and it has to be noticed within a second … */
-const WATCH_MS = 800;
-/** … and while it does not. */
+/** While the service does not listen, this often it is tried again. */
 const RETRY_MS = 100;
 
 /**
@@ -55,7 +55,7 @@ export function listen({ host, port, tls, reusePort, handler, onAcceptFailure }:
     server.finished.catch(() => {}).finally(() => servers.delete(server));
   }
 
-  function watch(): void {
+  function look(): void {
     const error = tryAddress(host, port);
     if (error instanceof Deno.errors.AddrInUse) {
       // To be told so takes a descriptor: there are free ones, and the episode is over. On a shared port it may be another
@@ -70,23 +70,25 @@ export function listen({ host, port, tls, reusePort, handler, onAcceptFailure }:
     }
   }
 
-  function watchOn(): void {
-    timer = setTimeout(() => {
-      try {
-        watch();
-      } catch { /* descriptors ran out again in between: next time */ }
-      watchOn();
-    }, failing ? RETRY_MS : WATCH_MS);
+  function watch(): void {
+    clearTimeout(retry);
+    if (stopping) return;
+    try {
+      look();
+    } catch { /* descriptors ran out again in between: next time */ }
+    if (failing) retry = setTimeout(watch, RETRY_MS);
   }
 
-  let timer: ReturnType<typeof setTimeout>;
+  let retry: ReturnType<typeof setTimeout> | undefined;
+  let stopping = false;
   serve();
-  watchOn();
   return {
     host,
     port,
+    watch,
     async shutdown() {
-      clearTimeout(timer);
+      stopping = true;
+      clearTimeout(retry);
       await Promise.all([...servers].map((server) => server.shutdown()));
     },
   };

@@ -52,7 +52,7 @@ async function serve(configuration: Configuration, table: readonly Route[]): Pro
 
   // Open what is measured.
   const sampler = createSampler(await openSystem(log.warn));
-  openTrim(sampler);
+  const trim = openTrim();
 
   // Listen.
   const metrics = createMetrics();
@@ -86,7 +86,10 @@ async function serve(configuration: Configuration, table: readonly Route[]): Pro
   if (closeTheDoor() === false) log.warn("the kernel takes no system call filter: only Deno keeps the door closed");
 
   // Serve.
-  sampler.start();
+  sampler.start((snapshot) => {
+    listener.watch();
+    trim(snapshot);
+  });
   log.info("listening", { address: urlOf(listener, tls !== null), version: manifest.version });
   const { reason, exitCode } = await stopping.promise;
 

@@ -11,23 +11,30 @@
 import type { Snapshot } from "./sampler.ts";
 
 /** A call takes 1 ms, and up to 12 ms while 5,000 connections are open: not too often … */
-const TRIM_MS = 5000;
+const PAUSE_MS = 5000;
 /** … and not at all while resident memory is within this many bytes of the least that it has been. */
 const SLACK = 16 * 1024 ** 2;
 
-/** Opens malloc_trim(3), and calls it from time to time while resident memory is large. Does nothing where there is no glibc. */
-export function openTrim(sampler: { readonly snapshot: Snapshot }): void {
-  if (Deno.build.os !== "linux") return;
-  let malloc_trim: (pad: bigint) => number;
+/**
+ * Opens malloc_trim(3).
+ *
+ * @returns To be called now and then: gives memory back where much is resident. Does nothing where there is no glibc.
+ */
+export function openTrim(): (snapshot: Snapshot) => void {
+  if (Deno.build.os !== "linux") return () => {};
+  let symbols: { malloc_trim(pad: bigint): number };
   try {
-    ({ malloc_trim } = Deno.dlopen("libc.so.6", { malloc_trim: { parameters: ["usize"], result: "i32" } }).symbols);
+    ({ symbols } = Deno.dlopen("libc.so.6", { malloc_trim: { parameters: ["usize"], result: "i32" } }));
   } catch {
-    return;
+    return () => {};
   }
   let least = Infinity;
-  Deno.unrefTimer(setInterval(() => {
-    const resident = sampler.snapshot.processMemory?.resident ?? 0;
+  let last = -Infinity;
+  return ({ processMemory, at }) => {
+    const resident = processMemory?.resident ?? 0;
     least = Math.min(least, resident);
-    if (resident > least + SLACK) malloc_trim(0n);
-  }, TRIM_MS) as unknown as number);
+    if (resident <= least + SLACK || at - last < PAUSE_MS) return;
+    last = at;
+    symbols.malloc_trim(0n);
+  };
 }

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 const unit = join(import.meta.dirname!, "../deploy/konnichiwa.service");
 
@@ -30,17 +30,29 @@ function test(name: string, fn: () => Promise<void>): void {
   Deno.test({ name: missing ? `${name} (skipped: ${missing})` : name, ignore: missing !== "", fn });
 }
 
-test("systemd finds no fault in konnichiwa.service", async () => {
+/** Asks systemd about a copy of the unit under another name, with the drop-ins that are there for that name. */
+async function verify(name: string, dropIns: string[] = []): Promise<{ code: number; text: string }> {
   const folder = await Deno.makeTempDir({ prefix: "konnichiwa-unit-" });
   try {
     // The program has to exist. The one of this process does; where the unit says, there may be none.
     const text = await Deno.readTextFile(unit);
-    const copy = join(folder, "konnichiwa.service");
+    const copy = join(folder, name);
     await Deno.writeTextFile(copy, text.replace("ExecStart=/usr/local/bin/konnichiwa", `ExecStart=${Deno.execPath()}`));
-    assertEquals(await systemdAnalyze("verify", "--man=no", copy), { code: 0, text: "" });
+    if (dropIns.length > 0) await Deno.mkdir(`${copy}.d`);
+    for (const dropIn of dropIns) await Deno.copyFile(join(unit, "..", dropIn), join(`${copy}.d`, basename(dropIn)));
+    return await systemdAnalyze("verify", "--man=no", copy);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+test("systemd finds no fault in konnichiwa.service", async () => {
+  assertEquals(await verify("konnichiwa.service"), { code: 0, text: "" });
+});
+
+test("systemd finds no fault in it as a template, with the drop-in for several processes on one port", async () => {
+  const dropIn = "konnichiwa@.service.d/reuse-port.conf";
+  assertEquals(await verify("konnichiwa@1.service", [dropIn]), { code: 0, text: "" });
 });
 
 test("systemd counts an exposure of at most 1.5 for konnichiwa.service, and the unit explains each point that is left", async () => {
