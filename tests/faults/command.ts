@@ -7,7 +7,7 @@
 import { compile } from "../../compile.ts";
 import { type Ended, FROM_SOURCE, type RunningService } from "../service.ts";
 
-const root = new URL("../..", import.meta.url).pathname;
+const root = decodeURIComponent(new URL("../..", import.meta.url).pathname);
 
 /** How to start the service, and what to call that in a figure. */
 export interface CommandUnderTest {

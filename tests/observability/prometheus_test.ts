@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { KEY, type RunningService, start } from "../service.ts";
 
-const deploy = new URL("../../deploy/prometheus/", import.meta.url).pathname;
+const deploy = decodeURIComponent(new URL("../../deploy/prometheus/", import.meta.url).pathname);
 
 function has(program: string): boolean {
   try {
