@@ -11,7 +11,7 @@ COPY deno.json import_map.json deno.lock ./
 
 # Two things have to be downloaded: the packages (--frozen: exactly those that deno.lock names, by digest), and the base runtime
 # of `deno compile`, which is downloaded by compiling anything: here, nothing.
-RUN deno install --quiet --frozen \
+RUN deno install --quiet --lock=deno.lock --frozen \
  && touch /tmp/nothing.ts \
  && deno compile --quiet --no-config --output /tmp/nothing /tmp/nothing.ts \
  && rm /tmp/nothing /tmp/nothing.ts

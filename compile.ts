@@ -20,6 +20,7 @@ import { dirname, join, relative, resolve } from "node:path";
 /** The flags of `deno compile`. */
 export const FLAGS: readonly string[] = [
   // A dependency that deno.lock does not name, or names with another digest, is an error.
+  "--lock=deno.lock",
   "--frozen",
   // What is compiled is what was copied; nothing is downloaded on the side.
   "--cached-only",
@@ -70,7 +71,7 @@ export async function compile({ entry, output, target }: CompileOptions): Promis
   const work = await Deno.makeTempDir({ prefix: "konnichiwa-compile-" });
   try {
     const [source, cache] = [join(work, "source"), join(work, "cache")];
-    await deno(["cache", "--quiet", "--frozen", entry], ROOT);
+    await deno(["cache", "--quiet", "--lock=deno.lock", "--frozen", entry], ROOT);
     const { modules, npmPackages } = await info(entry);
     await copySource(modules.flatMap(({ local }) => local ?? []), source);
     await copyCache(Object.values(npmPackages), cache);

@@ -134,7 +134,7 @@ async function buildOurs(directory: string): Promise<string> {
     return `${root}dist/konnichiwa`;
   }
   const path = `${directory}/konnichiwa`;
-  await output(Deno.execPath(), [...COMPILE, "--frozen", "-o", path, "main.ts"], { cwd: root });
+  await output(Deno.execPath(), [...COMPILE, "--lock=deno.lock", "--frozen", "-o", path, "main.ts"], { cwd: root });
   return path;
 }
 

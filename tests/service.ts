@@ -59,6 +59,8 @@ export const FROM_SOURCE: readonly string[] = [
   "--no-prompt",
   "--quiet",
   `--config=${root}deno.json`,
+  `--lock=${root}deno.lock`,
+  "--frozen",
   `${root}main.ts`,
 ];
 
