@@ -134,7 +134,7 @@ async function info(...entry: string[]): Promise<{
   modules: { local?: string }[];
   npmPackages: Record<string, { name: string; version: string }>;
 }> {
-  return JSON.parse(await deno(["info", "--json", ...entry], ROOT));
+  return JSON.parse(await deno(["info", "--lock=deno.lock", "--json", ...entry], ROOT));
 }
 
 /** Runs Deno; what it reports is shown only if it fails. */
