@@ -9,6 +9,9 @@ WORKDIR /build
 # change to a route downloads nothing.
 COPY deno.json import_map.json deno.lock ./
 
+# A private certificate authority of the system is trusted, where there is one.
+ENV DENO_TLS_CA_STORE=system,mozilla
+
 # Two things have to be downloaded: the packages (--frozen: exactly those that deno.lock names, by digest), and the base runtime
 # of `deno compile`, which is downloaded by compiling anything: here, nothing.
 RUN deno install --quiet --lock=deno.lock --frozen \
@@ -45,7 +48,8 @@ STOPSIGNAL SIGTERM
 # No --start-interval: neither the classic builder nor engines before version 25 know it.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=2 CMD ["/usr/local/bin/konnichiwa", "healthcheck"]
 
-# The exec form: the service is PID 1 and gets the signals itself. Flags can be added to `docker run`.
+# The exec form: the service is PID 1 and gets the signals itself. Set HOST and PORT by variables (-e PORT=5000), not by flags:
+# the health check sees only those.
 ENTRYPOINT ["/usr/local/bin/konnichiwa"]
 
 # Last, because they change with every commit.
@@ -54,6 +58,6 @@ ARG REVISION=""
 LABEL org.opencontainers.image.title="konnichiwa" \
       org.opencontainers.image.description="Greets, says whether it is healthy, and shows the machine to whoever holds the key" \
       org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.base.name="docker.io/library/debian:bookworm-slim" \
+      org.opencontainers.image.base.name="debian:bookworm-slim" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"

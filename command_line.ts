@@ -61,7 +61,7 @@ export function parseCommandLine(args: string[]): CommandLine {
   const mistakes: string[] = [];
   for (const token of tokens) {
     if (token.kind !== "option") continue;
-    const option = OPTIONS[token.name as keyof typeof OPTIONS];
+    const option = Object.hasOwn(OPTIONS, token.name) ? OPTIONS[token.name as keyof typeof OPTIONS] : undefined;
     if (option === undefined) {
       mistakes.push(`unknown flag ${quote(token.rawName)}, did you mean --${nearest(token.name, Object.keys(OPTIONS))}?`);
     } else if (option.type === "boolean") {

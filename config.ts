@@ -147,6 +147,8 @@ async function createReader({ flags, env, readTextFile }: Sources) {
     unquoted.split("\n").forEach((line, index) => {
       if (!/^\s*(#|$)|^\s*(export\s+)?[\w.-]+\s*(=|:\s)/.test(line)) {
         mistakes.push(`.env, line ${index + 1}: expected NAME=value or a comment`);
+      } else if (/^[^=#]+=\s*[^\s#]([^#]*[^\s#])?#/.test(line)) {
+        mistakes.push(`.env, line ${index + 1}: expected quotes around a value with # in it`);
       }
     });
     return (await import("@std/dotenv")).parse(text);

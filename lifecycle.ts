@@ -13,7 +13,10 @@ export interface ListenOptions {
   readonly port: number;
   /** PEM texts; with them HTTPS and HTTP/2 are spoken. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
-  /** Whether other processes that ask for it too may listen on the same port: the kernel spreads connections over them. */
+  /**
+   * Whether other processes that ask for it too may listen on the same port: the kernel spreads connections over them.
+   * Deno calls this unstable, hence "net" in `deno.json`.
+   */
   readonly reusePort: boolean;
   readonly handler: (request: Request, info: Deno.ServeHandlerInfo) => Response | Promise<Response>;
   /** Told when accepting has failed; `first` for the first time in an episode, which ends when descriptors are free again. */
@@ -32,6 +35,7 @@ export interface Listener {
 
 /** While the service does not listen, this often it is tried again. */
 const RETRY_MS = 100;
+const CLOSED = "the listening socket was closed";
 
 /**
  * Listens, and goes on doing so: where a full descriptor table makes accepting fail, Deno closes the listening socket, and
@@ -45,6 +49,7 @@ const RETRY_MS = 100;
 export function listen({ host, port, tls, reusePort, handler, onAcceptFailure }: ListenOptions): Listener {
   const servers = new Set<Deno.HttpServer<Deno.NetAddr>>();
   let failing = false;
+  let reopened = false;
 
   function serve(): void {
     const options = { hostname: host, port, reusePort, onListen() {} };
@@ -58,15 +63,21 @@ export function listen({ host, port, tls, reusePort, handler, onAcceptFailure }:
   function look(): void {
     const error = tryAddress(host, port);
     if (error instanceof Deno.errors.AddrInUse) {
-      // To be told so takes a descriptor: there are free ones, and the episode is over. On a shared port it may be another
-      // process that listens, and a second socket of ours does no harm.
-      if (failing && reusePort) serve();
-      failing = false;
+      // To be told so takes a descriptor: there are free ones, and the episode is over. But on a shared port it may be another
+      // process that listens: then a failure, or a server that is finished, says that this one does not.
+      if (reusePort && !reopened && (failing || servers.size === 0)) {
+        if (!failing) onAcceptFailure(new Error(CLOSED), true);
+        serve();
+      }
+      failing = reopened = false;
     } else {
       const again = error === null;
-      if (again || !failing) onAcceptFailure(error ?? new Error("the listening socket was closed"), !failing);
+      if (again || !failing) onAcceptFailure(error ?? new Error(CLOSED), !failing);
       failing = true;
-      if (again) serve();
+      reopened = false;
+      if (!again) return;
+      serve();
+      reopened = true;
     }
   }
 
@@ -190,7 +201,8 @@ const CONNECTION_ERRORS = [
  */
 export function onUncaught(log: Log, stop: (reason: string) => void): void {
   function handle(error: unknown): void {
-    const text = error instanceof Error ? error.stack ?? error.message : String(error);
+    const said = error instanceof Error ? error.stack ?? error.message : String(error);
+    const text = log.isSecret(said) ? "[a key]" : said;
     if (CONNECTION_ERRORS.some((type) => error instanceof type)) return log.warn("a connection broke", { error: text });
     log.error("an error nobody caught", { error: text });
     stop("uncaught error");

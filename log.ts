@@ -57,7 +57,7 @@ const QUEUE_LENGTH = 1_048_576;
 const RETRY_MS = 1000;
 /** Text from outside is cut after this many characters. */
 const FIELD_LENGTH = 256;
-/** In a shorter key's place any text might be hidden: API_KEY=k would hide every path with a k in it. */
+/** A shorter key is looked for as a whole only: API_KEY=k would hide every path with a k in it. */
 const SECRET_LENGTH = 8;
 
 /** What nearly all clients send, and may be written as it is. */
@@ -69,7 +69,8 @@ const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 export function createLog({ format, level, color, keys, output }: LogOptions): Log {
   const encoder = new TextEncoder();
   const enabled = new Set(LEVELS.slice(LEVELS.indexOf(level)));
-  const secrets = keys.filter((key) => key.length >= SECRET_LENGTH);
+  // What is cut off is not searched: how long that takes tells of the key, and of 400 KB it would tell much.
+  const searched = FIELD_LENGTH + Math.max(...keys.map((key) => key.length));
   const render = format === "json" ? renderJson : color ? renderColoredText : renderText;
   let gathered = "";
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -117,7 +118,7 @@ export function createLog({ format, level, color, keys, output }: LogOptions): L
   }
 
   function isSecret(text: string): boolean {
-    return secrets.some((secret) => text.includes(secret));
+    return keys.some((key) => key.length < SECRET_LENGTH ? text === key : text.includes(key));
   }
 
   const log: Log = {
@@ -129,7 +130,7 @@ export function createLog({ format, level, color, keys, output }: LogOptions): L
     warn: (message, fields) => log.log("warn", message, fields),
     error: (message, fields) => log.log("error", message, fields),
     clean(text) {
-      if (isSecret(text)) return "[a key]";
+      if (isSecret(text.slice(0, searched))) return "[a key]";
       const cut = text.length > FIELD_LENGTH ? `${text.slice(0, FIELD_LENGTH)}…` : text;
       return PLAIN.test(cut) ? cut : cut.replace(UNPRINTABLE, escape);
     },

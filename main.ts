@@ -46,9 +46,13 @@ async function serve(configuration: Configuration, table: readonly Route[]): Pro
     color: Deno.stdout.isTerminal() && !Deno.noColor,
     output: Deno.stdout,
   });
-  const stopping = Promise.withResolvers<{ reason: string; exitCode: number }>();
-  const forgetSignals = onStopSignal((signal) => stopping.resolve({ reason: signal, exitCode: 0 }));
-  onUncaught(log, (reason) => stopping.resolve({ reason, exitCode: 1 }));
+  const stopping = Promise.withResolvers<string>();
+  const forgetSignals = onStopSignal((signal) => stopping.resolve(signal));
+  let failed = false;
+  onUncaught(log, (reason) => {
+    failed = true;
+    stopping.resolve(reason);
+  });
 
   // Open what is measured.
   const sampler = createSampler(await openSystem(log.warn));
@@ -79,7 +83,7 @@ async function serve(configuration: Configuration, table: readonly Route[]): Pro
       },
     });
   } catch (error) {
-    return fail(1, [`cannot listen on ${host}, port ${port}: ${error instanceof Error ? error.message : error}`]);
+    return fail(1, [`cannot listen on ${host}, port ${port}: ${describe(error)}`]);
   }
 
   // Give up every permission but `net`.
@@ -91,7 +95,7 @@ async function serve(configuration: Configuration, table: readonly Route[]): Pro
     trim(snapshot);
   });
   log.info("listening", { address: urlOf(listener, tls !== null), version: manifest.version });
-  const { reason, exitCode } = await stopping.promise;
+  const reason = await stopping.promise;
 
   // Stop.
   context.draining = true;
@@ -107,7 +111,7 @@ async function serve(configuration: Configuration, table: readonly Route[]): Pro
   else log.info("stopped", { requests: metrics.answered });
   await log.flush(LAST_WORDS_MS);
   forgetSignals();
-  return cut > 0 ? 1 : exitCode;
+  return cut > 0 || failed ? 1 : 0;
 }
 
 /** How long the last lines of the log may take if nobody reads them. */
@@ -115,6 +119,10 @@ const LAST_WORDS_MS = 500;
 
 function urlOf({ host, port }: Listener, secure: boolean): string {
   return `${secure ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function print(text: string): number {
@@ -128,7 +136,11 @@ function fail(exitCode: number, sentences: readonly string[]): number {
 }
 
 if (import.meta.main) {
-  Deno.exitCode = await main(Deno.args);
+  try {
+    Deno.exitCode = await main(Deno.args);
+  } catch (error) { // such as a door that does not close: better not to serve at all
+    Deno.exit(fail(1, [describe(error)]));
+  }
   if (Deno.build.standalone) Deno.exit();
   // From source it may end by itself: at every change `deno task dev` stops the service, and an exit would end that too.
   // Half-open connections hold up such an end, so there is an exit after all (measured: 20 ms are too few, 100 enough).

@@ -16,15 +16,15 @@ const ARCHITECTURES = {
     seccomp: 317n,
     sendto: 44,
     // open, creat, openat, openat2, open_by_handle_at; execve, execveat; connect, sendmsg, sendmmsg;
-    // io_uring_setup (its requests pass no filter); ptrace, process_vm_readv, process_vm_writev
-    refused: [2, 85, 257, 437, 304, 59, 322, 42, 46, 307, 425, 101, 310, 311],
+    // io_uring_setup (its requests pass no filter); ptrace, process_vm_readv, process_vm_writev, pidfd_getfd
+    refused: [2, 85, 257, 437, 304, 59, 322, 42, 46, 307, 425, 101, 310, 311, 438],
   },
   aarch64: {
     audit: 0xc00000b7,
     seccomp: 277n,
     sendto: 206,
     // The same, less open and creat, which it does not have.
-    refused: [56, 437, 265, 221, 281, 203, 211, 269, 425, 117, 270, 271],
+    refused: [56, 437, 265, 221, 281, 203, 211, 269, 425, 117, 270, 271, 438],
   },
 } as const;
 

@@ -7,7 +7,7 @@
  */
 
 import { numberAfter } from "./host.ts";
-import { openProbe, type Probe, type Report } from "./probe.ts";
+import { openProbe, type Probe, readOrNothing, type Report } from "./probe.ts";
 
 /** One reading; `null` in place of a controller's figures where the process is in that controller's root group. */
 export interface ControlGroup {
@@ -33,8 +33,8 @@ export interface GroupCpu {
   readonly periods: { readonly total: number; readonly throttled: number } | null;
 }
 
-/** Where the files of the process's group are: one directory for each controller. */
-export interface GroupDirectories {
+/** Where a controller has the files of the process's group. */
+export interface GroupDirectory {
   readonly version: 1 | 2;
   readonly path: string;
 }
@@ -50,7 +50,7 @@ export type Controller = "memory" | "cpu" | "cpuacct";
  *
  * @returns `null` where the controller is not mounted, or the group lies outside of what is.
  */
-export function findGroup(controller: Controller, cgroup: string, mountinfo: string): GroupDirectories | null {
+export function findGroup(controller: Controller, cgroup: string, mountinfo: string): GroupDirectory | null {
   const lines = cgroup.split("\n").map((line) => /^\d+:([^:]*):(\/.*)$/.exec(line));
   const first = lines.find((match) => match?.[1]?.split(",").includes(controller));
   const second = lines.find((match) => match?.[1] === "");
@@ -199,13 +199,5 @@ function exists(path: string): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-function readOrNothing(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return "";
   }
 }

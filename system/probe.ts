@@ -54,6 +54,15 @@ function readFromStart(file: Deno.FsFile): string {
   return decoder.decode(buffer.subarray(0, file.readSync(buffer) ?? 0));
 }
 
+/** Reads a file once and whole; empty where it cannot be read. */
+export function readOrNothing(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
+}
+
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

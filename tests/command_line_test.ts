@@ -33,6 +33,8 @@ const MISTAKES: [args: string[], ...parts: string[][]][] = [
   [["--hots", "h"], ['"--hots"', "--host"]],
   [["--versoin"], ['"--versoin"', "--version"]],
   [["-p", "80"], ['"-p"', "--"]],
+  [["--constructor=x"], ['"--constructor"', "--"]],
+  [["--toString"], ['"--toString"', "--"]],
   [["--prot", "80", "--hots", "h"], ['"--prot"', "--port"], ['"--hots"', "--host"]],
   [["--port"], ["--port", "value"]],
   [["--port", "--host", "h"], ["--port", "value"]],

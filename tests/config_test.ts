@@ -136,6 +136,7 @@ const MISTAKES: [given: Given, exitCode: number, ...lines: RegExp[]][] = [
   [{ env: { API_KEY_FILE: "/s" }, files: { "/s": "a\nb\n" } }, 78, /API_KEY_FILE.*visible ASCII/],
   [{ env: { API_KEY }, files: { ".env": DENIED } }, 78, /\.env cannot be read: Permission denied/],
   [{ env: { API_KEY }, files: { ".env": "PORT=1\nnonsense\n# ok\nHOST h\n" } }, 78, /\.env, line 2:/, /\.env, line 4:/],
+  [{ env: {}, files: { ".env": "API_KEY=ab#cdefgh # a comment\n" } }, 78, /\.env, line 1: expected quotes .*#/],
   [{ env: { API_KEY, PORT: "http" } }, 78, /^PORT is "http".*0 to 65535/],
   [{ env: { API_KEY, PORT: "65536" } }, 78, /^PORT is "65536"/],
   [{ env: { API_KEY, PORT: "-1" } }, 78, /^PORT is "-1"/],

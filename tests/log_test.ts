@@ -127,10 +127,12 @@ Deno.test("clean() cuts what is long and shows control characters as codes", () 
   assertEquals(log.clean("Konnichiwa, 今日は"), "Konnichiwa, 今日は");
 });
 
-Deno.test("clean() hides text that a key is in; a short key, which any text might hold, hides nothing", () => {
+Deno.test("clean() hides text that a key is in; of a short key, which any text might hold, only the key itself", () => {
   const { log } = setUp();
   assertEquals(log.clean("xa-long-enough-keyx"), "[a key]");
-  assertEquals(log.clean(`${"x".repeat(1000)}a-long-enough-key`), "[a key]");
+  // Where the cut goes through the key, and where the key is cut off anyway.
+  assertEquals(log.clean(`${"x".repeat(250)}a-long-enough-key`), "[a key]");
+  assertEquals(log.clean(`${"x".repeat(1000)}a-long-enough-key`), `${"x".repeat(256)}…`);
   assertEquals([log.isSecret("xa-long-enough-keyx"), log.isSecret("a-long-enough-ke")], [true, false]);
-  assertEquals([log.clean("shorter"), log.isSecret("shorter")], ["shorter", false]);
+  assertEquals([log.clean("short"), log.clean("shorter"), log.isSecret("short")], ["[a key]", "shorter", true]);
 });

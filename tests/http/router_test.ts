@@ -3,6 +3,7 @@ import { createRouter, type Route } from "../../http/router.ts";
 import { fakeContext, fakeRequest, INFO } from "./fake.ts";
 
 const ROUTES: Route[] = [
+  { path: "/moved", handler: () => Response.redirect("http://h/") },
   { path: "/", handler: () => new Response("root") },
   { path: "/a", handler: (request) => new Response(request.method) },
   { path: "/guarded", handler: () => new Response("secret"), guarded: true },
@@ -123,6 +124,14 @@ Deno.test("createRouter() turns a fault of a handler into 500 without its words,
   assertStringIncludes(fault?.error, "internal wording");
   assertStringIncludes(fault?.error, "router_test.ts");
   assertEquals([access?.message, access?.status, access?.request_id], ["request", 500, "id-7"]);
+  assertEquals(context.metrics.inFlight, 0);
+});
+
+Deno.test("createRouter() adds its headers to an answer that a handler may not change any more, too", () => {
+  const { ask, context } = setUp();
+  const response = ask("GET", "http://h/moved", { "x-request-id": "id-8" });
+  assertEquals([response.status, response.headers.get("location")], [302, "http://h/"]);
+  assertEquals(response.headers.get("x-request-id"), "id-8");
   assertEquals(context.metrics.inFlight, 0);
 });
 
