@@ -256,30 +256,29 @@ async function main(): Promise<void> {
     const candidates = await check(asked, directory, prepared.missing);
     // The driver itself stays off the servers' processor.
     await output("taskset", ["-a", "-c", "-p", LOAD_CPU, String(Deno.pid)]);
-    const rounds: Record<string, Figures>[] = [];
-    for (let number = 1; number <= Number(options.rounds); number++) {
-      console.error(`round ${number} of ${options.rounds}: ${candidates.map(({ name }) => name).join(", ")}`);
-      rounds.push(await round(candidates, directory));
-    }
-    const results: Results = {
+    const before = await Deno.readTextFile(`${options.out}/results.json`).then(JSON.parse, () => null);
+    const results = {
       date: new Date().toISOString().slice(0, 10),
       machine: about,
       candidates: candidates.map(({ name, title, version }) => ({ name, title, version })),
       missing: prepared.missing,
-      rounds,
+      rounds: [] as Record<string, Figures>[],
     };
-    await save(results);
+    for (let number = 1; number <= Number(options.rounds); number++) {
+      console.error(`round ${number} of ${options.rounds}: ${candidates.map(({ name }) => name).join(", ")}`);
+      results.rounds.push(await round(candidates, directory));
+      await save(results, before); // after each round: it is a long way to the last
+    }
+    console.log(await Deno.readTextFile(`${options.out}/RESULTS.md`));
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
 }
 
-async function save(results: Results): Promise<void> {
-  const before = await Deno.readTextFile(`${options.out}/results.json`).then(JSON.parse, () => null);
+async function save(results: Results, before: Results | null): Promise<void> {
   await Deno.writeTextFile(`${options.out}/results.json`, `${JSON.stringify(results, null, 1)}\n`);
   await Deno.writeTextFile(`${options.out}/RESULTS.md`, report(results, before));
   await Deno.writeTextFile(`${options.out}/chart.svg`, drawChart(results));
-  console.log(await Deno.readTextFile(`${options.out}/RESULTS.md`));
 }
 
 await main();

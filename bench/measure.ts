@@ -179,12 +179,18 @@ export async function load(
   const header = key === null ? [] : ["-H", `Authorization: Bearer ${key}`];
   const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", ...header, url];
   const text = await output("taskset", ["-c", LOAD_CPU, "wrk", ...args]);
-  const [, requests, took] = /(\d+) requests in ([\d.]+)s/.exec(text)!;
+  // From a minute on, wrk writes 1.25m.
+  const [, requests, took, unit] = /(\d+) requests in ([\d.]+)(s|m)/.exec(text)!;
   const failed = Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0);
   if (text.includes("Socket errors") || failed !== (status === 200 ? 0 : Number(requests)) || requests === "0") {
     throw new Error(`Expected only answers with ${status} from ${url}:\n${text}`);
   }
-  return { requests: Number(requests), seconds: Number(took), p50: latency(text, "50%"), p99: latency(text, "99%") };
+  return {
+    requests: Number(requests),
+    seconds: Number(took) * (unit === "m" ? 60 : 1),
+    p50: latency(text, "50%"),
+    p99: latency(text, "99%"),
+  };
 }
 
 function latency(text: string, share: string): number {
